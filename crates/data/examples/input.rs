@@ -9,6 +9,8 @@
     reason = "printing is all that this program is for"
 )]
 
+mod common;
+
 use std::error::Error;
 use std::hint::black_box;
 use std::path::Path;
@@ -16,8 +18,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use warmstart_data::random::Purpose;
-use warmstart_data::{Augmentation, Batches, Decode, Fit, Interpolation, Loader, Preprocessing};
+use warmstart_data::{Augmentation, Batches, Decode, Loader};
 use warmstart_data::{epoch_order, image_files, stream, training_pixels};
+
+use common::preprocessing;
 
 /// Images of a batch, and batches that are prepared ahead: those of PyTorch's side.
 const BATCH: usize = 32;
@@ -34,15 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         other => return Err(format!("{other} is neither full nor scaled").into()),
     };
     let (crop, workers): (usize, usize) = (crop.parse()?, workers.parse()?);
-    let preprocessing = Preprocessing {
-        resize: crop * 8 / 7,
-        crop,
-        fit: Fit::Crop,
-        decode,
-        interpolation: Interpolation::Bilinear,
-        mean: [0.485, 0.456, 0.406],
-        std: [0.229, 0.224, 0.225],
-    };
+    let preprocessing = preprocessing(crop, decode);
     // Those of torchvision's RandomResizedCrop.
     let augmentation = Augmentation {
         scale: [0.08, 1.0],

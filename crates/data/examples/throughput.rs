@@ -5,11 +5,16 @@
     reason = "printing is all that this program is for"
 )]
 
+mod common;
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+
 use warmstart_data::random::Purpose;
-use warmstart_data::{Augmentation, DataError, Decode, Fit, Interpolation, Preprocessing};
+use warmstart_data::{Augmentation, DataError, Decode};
 use warmstart_data::{evaluation_pixels, stream, training_pixels};
+
+use common::preprocessing;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -26,15 +31,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .map(|entry| Ok(entry?.path()))
         .collect::<std::io::Result<_>>()?;
     paths.sort();
-    let preprocessing = Preprocessing {
-        resize: crop * 8 / 7,
-        crop,
-        fit: Fit::Crop,
-        decode,
-        interpolation: Interpolation::Bilinear,
-        mean: [0.485, 0.456, 0.406],
-        std: [0.229, 0.224, 0.225],
-    };
+    let preprocessing = preprocessing(crop, decode);
     let augmentation = Augmentation::default();
     let jitter = Augmentation {
         brightness: 0.4,

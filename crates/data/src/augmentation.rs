@@ -234,19 +234,7 @@ pub fn training_pixels_of(
 mod tests {
     use super::*;
     use crate::preprocessing::Decode;
-    use crate::resize::Interpolation;
-
-    fn scaled(fit: Fit) -> Preprocessing {
-        Preprocessing {
-            resize: 256,
-            crop: 224,
-            fit,
-            decode: Decode::Scaled,
-            interpolation: Interpolation::Bilinear,
-            mean: [0.5; 3],
-            std: [0.25; 3],
-        }
-    }
+    use crate::preprocessing::tests::scaled;
 
     #[test]
     fn no_view_of_a_fraction_has_fewer_pixels_than_the_square() {
@@ -256,7 +244,9 @@ mod tests {
         let mut fractions = 0;
         for (width, height) in sides.into_iter().flat_map(|a| sides.map(|b| (a, b))) {
             for fit in [Fit::Crop, Fit::Squash, Fit::Letterbox] {
-                let divisor = augmentation.needed(&scaled(fit)).divisor(width, height);
+                let divisor = augmentation
+                    .needed(&scaled(fit, 256, 224))
+                    .divisor(width, height);
                 if divisor == 1 {
                     continue;
                 }
@@ -293,7 +283,7 @@ mod tests {
                 ..Augmentation::default()
             };
             augmentation
-                .needed(&scaled(Fit::Crop))
+                .needed(&scaled(Fit::Crop, 256, 224))
                 .divisor(width, height)
         };
         assert_eq!(of(0.35, 4000, 3000), 4);
@@ -305,7 +295,7 @@ mod tests {
     fn views_need_every_pixel_where_every_pixel_is_decoded() {
         let full = Preprocessing {
             decode: Decode::Full,
-            ..scaled(Fit::Crop)
+            ..scaled(Fit::Crop, 256, 224)
         };
         assert_eq!(Augmentation::default().needed(&full), Needed::All);
     }

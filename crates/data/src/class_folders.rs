@@ -3,12 +3,15 @@
 use crate::error::{DataError, some_of};
 use crate::folder::{Images, images};
 use crate::folder_names::{is_labels, is_masks, is_pictures};
+use crate::from_the_end::from_the_end;
 use crate::labels_among_pictures::refuse_labels;
+use crate::sample::Sample;
 use crate::scenes;
 use crate::skipped::Skipped;
 use crate::split_kind::SplitKind;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use unicode_normalization::UnicodeNormalization as _;
 use warmstart_files::{Key, one_line, shown};
@@ -19,8 +22,8 @@ pub(crate) struct ClassFolder {
     /// The folder's name in Unicode's normal form C, as macOS and some archives decompose letters.
     pub name: String,
     pub path: PathBuf,
-    /// Sorted.
-    pub images: Vec<PathBuf>,
+    /// Where its images lie among those of all classes.
+    pub images: Range<usize>,
     /// Files that are not images.
     others: Vec<PathBuf>,
 }
@@ -30,6 +33,8 @@ pub(crate) struct ClassFolders {
     pub path: PathBuf,
     /// In the order of their names, each name once.
     pub classes: Vec<ClassFolder>,
+    /// The images of all classes, sorted by class, then by path. A label is the place of the class in `classes`.
+    pub images: Vec<Sample>,
     /// Images directly in it.
     pub loose: Vec<PathBuf>,
     /// Files directly in it that are not images.
@@ -52,31 +57,38 @@ impl ClassFolders {
     /// # Errors
     /// If the name of one is not UTF-8.
     pub fn of(dir: &Path, found: Images) -> Result<Self, DataError> {
-        let (loose, mut images) = by_folder(dir, found.paths);
         let (loose_others, mut others) = by_folder(dir, found.others);
-        let classes = found.folders.into_iter().map(|path| {
+        let folders = found.folders.into_iter().map(|path| {
             let name = path.file_name().unwrap_or_default();
-            let images = images.remove(name).unwrap_or_default();
             let others = others.remove(name).unwrap_or_default();
-            ClassFolder::new(path, images, others)
+            ClassFolder::new(path, others)
         });
-        let mut classes: Vec<ClassFolder> = classes.collect::<Result<_, _>>()?;
-        classes.sort_by(|a, b| (&a.name, &a.path).cmp(&(&b.name, &b.path)));
-        // One name in two normal forms is one class.
-        classes.dedup_by(|again, first| {
-            let same = again.name == first.name;
-            if same {
-                first.images.append(&mut again.images);
-                first.images.sort();
-                first.others.append(&mut again.others);
+        let mut folders: Vec<ClassFolder> = folders.collect::<Result<_, _>>()?;
+        folders.sort_by(|a, b| (&a.name, &a.path).cmp(&(&b.name, &b.path)));
+        let mut classes: Vec<ClassFolder> = Vec::new();
+        let mut labels: HashMap<OsString, usize> = HashMap::new();
+        for mut folder in folders {
+            let name = folder.path.file_name().unwrap_or_default().to_owned();
+            match classes.last_mut() {
+                // One name in two normal forms is one class.
+                Some(class) if class.name == folder.name => class.others.append(&mut folder.others),
+                Some(_) | None => classes.push(folder),
             }
-            same
-        });
+            labels.insert(name, classes.len() - 1);
+        }
+        let (images, loose) = labelled(dir, found.paths, &labels);
+        let mut start = 0;
+        for of_class in images.chunk_by(|a, b| a.label == b.label) {
+            let end = start + of_class.len();
+            classes[of_class[0].label].images = start..end;
+            start = end;
+        }
         let mut ignored = found.skipped;
         ignored.add_loose(dir, loose.len());
         Ok(Self {
             path: dir.to_path_buf(),
             classes,
+            images,
             loose,
             others: loose_others,
             ignored,
@@ -102,10 +114,13 @@ impl ClassFolders {
         empty.map_or(Ok(()), |class| Err(class.empty()))
     }
 
-    /// The images of all classes.
-    pub fn images(&self) -> Vec<&Path> {
-        let images = self.classes.iter().flat_map(|class| &class.images);
-        images.map(PathBuf::as_path).collect()
+    /// The paths of the images of all classes.
+    pub fn paths(&self) -> impl ExactSizeIterator<Item = &Path> {
+        self.images.iter().map(|image| &*image.path)
+    }
+
+    fn images_of(&self, class: &ClassFolder) -> &[Sample] {
+        &self.images[class.images.clone()]
     }
 
     /// The error of a folder without class folders.
@@ -120,7 +135,7 @@ impl ClassFolders {
     }
 
     fn one_class(&self, class: &ClassFolder) -> DataError {
-        let (base, inside) = subfolders(class);
+        let (base, inside) = subfolders(class, self.images_of(class));
         if inside.len() < 2 {
             return DataError::OneClass {
                 folder: self.path.clone(),
@@ -151,13 +166,15 @@ impl ClassFolders {
     }
 
     fn refuse_labels(&self) -> Result<(), DataError> {
-        let own = (&self.path, &self.loose, &self.others);
-        // What lies beside class folders may be a table of them.
-        let own = self.classes.is_empty().then_some(own);
         let classes = &self.classes;
-        let inside = classes.iter().map(|c| (&c.path, &c.images, &c.others));
-        for (folder, images, others) in own.into_iter().chain(inside) {
-            refuse_labels(folder, images, others)?;
+        // What lies beside class folders may be a table of them.
+        if classes.is_empty() {
+            let loose = self.loose.iter().map(PathBuf::as_path);
+            refuse_labels(&self.path, loose, &self.others)?;
+        }
+        for class in classes {
+            let images = self.images_of(class).iter().map(|image| &*image.path);
+            refuse_labels(&class.path, images, &class.others)?;
         }
         let named = |is: fn(&str) -> bool| classes.iter().find(|class| is(&class.name));
         let labels = named(|name| is_labels(name) || is_masks(name));
@@ -192,7 +209,7 @@ impl ClassFolders {
     /// have the name of a folder beside them.
     fn refuse_same_subfolders(&self) -> Result<(), DataError> {
         let used = || self.classes.iter().filter(|class| !class.images.is_empty());
-        let inside = used().map(|class| (class, subfolder_names(class)));
+        let inside = used().map(|class| (class, subfolder_names(class, self.images_of(class))));
         // Where most images lie directly in a class, folders of its others may have any name.
         let nested: Vec<(&ClassFolder, BTreeSet<String>)> = inside
             .filter_map(|(class, (names, images))| {
@@ -252,11 +269,11 @@ impl ClassFolders {
 }
 
 impl ClassFolder {
-    /// A class of the name of its folder.
+    /// A class of the name of its folder, as yet without images.
     ///
     /// # Errors
     /// If the name is not UTF-8.
-    fn new(path: PathBuf, images: Vec<PathBuf>, others: Vec<PathBuf>) -> Result<Self, DataError> {
+    fn new(path: PathBuf, others: Vec<PathBuf>) -> Result<Self, DataError> {
         let name = path.file_name().and_then(OsStr::to_str);
         let Some(name) = name.map(|name| name.nfc().collect()) else {
             let problem = message!("the name of the class folder is not valid UTF-8; rename it");
@@ -268,7 +285,7 @@ impl ClassFolder {
         Ok(Self {
             name,
             path,
-            images,
+            images: 0..0,
             others,
         })
     }
@@ -293,27 +310,27 @@ impl ClassFolder {
 /// The folders with images beside each other in a class folder, by their names in lower case and one normal
 /// form, with the number of images in each; and the folder that holds them: the class folder, or one below
 /// it where each folder holds only one other.
-fn subfolders(class: &ClassFolder) -> (PathBuf, BTreeMap<String, usize>) {
+fn subfolders(class: &ClassFolder, images: &[Sample]) -> (PathBuf, BTreeMap<String, usize>) {
     let mut base = class.path.clone();
     loop {
         let mut folders: BTreeMap<&OsStr, (usize, bool)> = BTreeMap::new();
-        for image in &class.images {
-            if let Some(name) = first_folder(&base, image) {
-                let (images, any_direct) = folders.entry(name).or_default();
-                *images += 1;
-                *any_direct |= image.parent() == Some(&base.join(name));
+        for Sample { path, .. } in images {
+            if let Some(name) = first_folder(&base, path) {
+                let (inside, any_direct) = folders.entry(name).or_default();
+                *inside += 1;
+                *any_direct |= path.parent() == Some(&base.join(name));
             }
         }
         let mut all = folders.iter();
-        if let (Some((name, (images, false))), None) = (all.next(), all.next())
-            && *images == class.images.len()
+        if let (Some((name, (inside, false))), None) = (all.next(), all.next())
+            && *inside == images.len()
         {
             base.push(name);
             continue;
         }
         let mut named = BTreeMap::new();
-        for (name, (images, _)) in folders {
-            *named.entry(lowercase(name)).or_default() += images;
+        for (name, (inside, _)) in folders {
+            *named.entry(lowercase(name)).or_default() += inside;
         }
         return (base, named);
     }
@@ -321,12 +338,12 @@ fn subfolders(class: &ClassFolder) -> (PathBuf, BTreeMap<String, usize>) {
 
 /// The names of the [`subfolders`] and of the folders that hold nothing but them, and how many images all
 /// have.
-fn subfolder_names(class: &ClassFolder) -> (BTreeSet<String>, usize) {
-    let (base, folders) = subfolders(class);
-    let images = folders.values().sum();
+fn subfolder_names(class: &ClassFolder, images: &[Sample]) -> (BTreeSet<String>, usize) {
+    let (base, folders) = subfolders(class, images);
+    let inside = folders.values().sum();
     let above = base.strip_prefix(&class.path).unwrap_or(Path::new(""));
     let above = above.iter().map(lowercase);
-    (above.chain(folders.into_keys()).collect(), images)
+    (above.chain(folders.into_keys()).collect(), inside)
 }
 
 fn lowercase(name: &OsStr) -> String {
@@ -339,6 +356,30 @@ fn first_folder<'a>(dir: &Path, path: &'a Path) -> Option<&'a OsStr> {
     let mut parts = path.strip_prefix(dir).ok()?.components();
     let first = parts.next()?.as_os_str();
     parts.next().map(|_| first)
+}
+
+/// Images by their classes, then by their paths, in which order they are given, and those that lie directly in `dir`.
+/// `labels` are those of the folders in it.
+fn labelled(
+    dir: &Path,
+    paths: Vec<PathBuf>,
+    labels: &HashMap<OsString, usize>,
+) -> (Vec<Sample>, Vec<PathBuf>) {
+    let (mut images, mut loose) = (Vec::with_capacity(paths.len()), Vec::new());
+    for path in from_the_end(paths) {
+        let label = first_folder(dir, &path).and_then(|folder| labels.get(folder));
+        match label {
+            Some(&label) => images.push(Sample { path, label }),
+            None => loose.push(path),
+        }
+    }
+    images.reverse();
+    loose.reverse();
+    // Normal forms of names may have another order than the names.
+    if !images.is_sorted_by_key(|image| image.label) {
+        images.sort_by_key(|image| image.label);
+    }
+    (images, loose)
 }
 
 /// Paths directly in `dir`, and the others by the folder in it that they go through. The paths are sorted, so those of

@@ -153,7 +153,7 @@ fn splits(
     if let Some(train) = &train {
         for (folders, is_test) in [(&validation, false), (&test, true)] {
             let Some(folders) = folders else { continue };
-            if let Some((path, target)) = linked(dir, &train.images(), &folders.images()) {
+            if let Some((path, target)) = linked(dir, train.paths(), folders.paths()) {
                 let (split, train) = differing(path, target);
                 let (split, train) = (shown(&split), shown(&train));
                 let problem = if is_test {
@@ -184,7 +184,7 @@ fn splits(
     };
     if train.classes.is_empty() {
         // Pictures directly in the splits have their labels elsewhere.
-        refuse_labels(dir, &[], &others)?;
+        refuse_labels(dir, std::iter::empty(), &others)?;
     }
     Ok(ClassLayout::Splits {
         train,

@@ -6,12 +6,14 @@ use crate::class_list;
 use crate::class_shards;
 use crate::class_table;
 use crate::error::{DataError, some_of};
+use crate::from_the_end::from_the_end;
 use crate::held_out::drawn;
 use crate::listed_images::{ListedImages, ListedSplit};
 use crate::sample::Sample;
 use crate::scenes::{self, Layout};
 use crate::skipped::Skipped;
 use crate::split_kind::{SplitKind, split_named};
+use rayon::prelude::*;
 use std::collections::HashMap;
 use std::path::Path;
 use unicode_normalization::UnicodeNormalization as _;
@@ -229,16 +231,15 @@ fn labelled(folders: ClassFolders, classes: &[String]) -> Result<Split, DataErro
     }
     let labels = places_of(classes);
     let mut split = Split {
-        samples: Vec::new(),
+        samples: folders.images,
         ignored: folders.ignored,
     };
-    let images = folders.classes.iter().map(|class| class.images.len());
-    split.samples.reserve_exact(images.sum());
     for class in folders.classes {
         match labels.get(&class.name) {
-            Some(&label) => split
-                .samples
-                .extend(class.images.into_iter().map(|path| Sample { path, label })),
+            Some(&label) => {
+                let images = &mut split.samples[class.images];
+                images.iter_mut().for_each(|image| image.label = label);
+            }
             None if class.images.is_empty() => split.ignored.add_unused(&class.path, 0),
             None => return Err(unknown_class(&folders.path, &class.path, classes)),
         }
@@ -320,19 +321,12 @@ fn with_validation(classes: Vec<String>, train: Vec<Sample>, validation: Split) 
 /// The classes of a training folder and their images, at least one each.
 fn training_images(folders: ClassFolders) -> Result<(Vec<String>, Split), DataError> {
     folders.require_classes()?;
-    let mut split = Split {
-        samples: Vec::new(),
+    let classes = folders.classes.into_iter().map(|class| class.name);
+    let split = Split {
+        samples: folders.images,
         ignored: folders.ignored,
     };
-    let images = folders.classes.iter().map(|class| class.images.len());
-    split.samples.reserve_exact(images.sum());
-    let mut classes = Vec::new();
-    for (label, class) in folders.classes.into_iter().enumerate() {
-        let samples = class.images.into_iter().map(|path| Sample { path, label });
-        split.samples.extend(samples);
-        classes.push(class.name);
-    }
-    Ok((classes, split))
+    Ok((classes.collect(), split))
 }
 
 /// Takes the validation images out of class folders; draws by the path below `root`.
@@ -349,13 +343,12 @@ fn share_out(
 /// Takes the validation images out of all, which are sorted by class and come `from` a folder or a list; draws by
 /// the path below `root`.
 fn drawn_apart(
-    (classes, mut all): (Vec<String>, Split),
+    (classes, all): (Vec<String>, Split),
     from: &Path,
     root: &Path,
     val_split: f64,
     seed: u64,
 ) -> Result<Dataset, DataError> {
-    let holds_out = val_split != 0.0;
     let mut dataset = Dataset {
         classes,
         train: Vec::new(),
@@ -365,31 +358,36 @@ fn drawn_apart(
         without_validation: Vec::new(),
         notes: Vec::new(),
     };
-    let mut validates = Vec::with_capacity(all.samples.len());
-    for class in all.samples.chunk_by(|a, b| a.label == b.label) {
-        let paths: Vec<&Path> = class.iter().map(|sample| &*sample.path).collect();
-        let chosen = if holds_out {
-            drawn(&paths, root, val_split, seed)?
-        } else {
-            vec![false; paths.len()]
-        };
-        if holds_out && !chosen.contains(&true) {
-            dataset
-                .without_validation
-                .push(dataset.classes[class[0].label].clone());
-        }
-        validates.extend(chosen);
+    if val_split == 0.0 {
+        dataset.train = all.samples;
+        return Ok(dataset);
     }
-    // In place: a copy of a million samples would be the largest thing in memory.
-    let images = validates.iter().filter(|validates| **validates).count();
+    let of_one_class = |a: &Sample, b: &Sample| a.label == b.label;
+    let chosen = all.samples.par_chunk_by(of_one_class).map(|class| {
+        let paths = class.iter().map(|sample| &*sample.path);
+        drawn(paths, root, val_split, seed)
+    });
+    let chosen: Vec<Vec<bool>> = chosen.collect::<Result<_, _>>()?;
+    for (class, chosen) in all.samples.chunk_by(of_one_class).zip(&chosen) {
+        if !chosen.contains(&true) {
+            let name = &dataset.classes[class[0].label];
+            dataset.without_validation.push(name.clone());
+        }
+    }
+    let images = chosen.iter().flatten().filter(|chosen| **chosen).count();
+    dataset.train.reserve_exact(all.samples.len() - images);
     dataset.validation.reserve_exact(images);
-    let mut validates = validates.into_iter();
-    let drawn = all
-        .samples
-        .extract_if(.., |_| validates.next() == Some(true));
-    dataset.validation.extend(drawn);
-    dataset.train = all.samples;
-    if holds_out && dataset.validation.is_empty() {
+    let chosen = chosen.into_iter().flatten().rev();
+    for (sample, validates) in from_the_end(all.samples).zip(chosen) {
+        if validates {
+            dataset.validation.push(sample);
+        } else {
+            dataset.train.push(sample);
+        }
+    }
+    dataset.train.reverse();
+    dataset.validation.reverse();
+    if dataset.validation.is_empty() {
         return Err(DataError::NoValidation {
             folder: from.to_path_buf(),
             val_split,

@@ -15,6 +15,9 @@ use warmstart_language::message;
 
 pub(crate) use crate::file_types::{has_extension, is_image};
 
+/// Folders for each thread that are listed before their files join the others.
+const FOLDERS_OF_A_THREAD: usize = 8;
+
 /// Contents directly in a folder, in the order of names.
 #[derive(Default)]
 pub(crate) struct Entries {
@@ -97,34 +100,20 @@ pub fn image_files(path: &Path) -> Result<(Vec<PathBuf>, Skipped), DataError> {
 pub(crate) fn images(dir: &Path) -> Result<Images, DataError> {
     check_folder(dir)?;
     let mut found = Images::default();
-    let mut listed = listed_below(dir, &mut found)?;
-    // In order, the lists of most data sets make one that is sorted.
-    listed.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-    let images: usize = listed.iter().map(|folder| folder.images.len()).sum();
-    found.paths.reserve_exact(images);
-    for folder in listed {
-        found.paths.extend(folder.images);
-        found.others.extend(folder.others);
-    }
+    list_below(dir, &mut found)?;
     for list in [&mut found.paths, &mut found.others] {
+        // Those of each depth are sorted, so there is little to do for a sort that merges what is sorted.
         if !list.is_sorted() {
-            list.par_sort_unstable();
+            list.sort();
         }
     }
     Ok(found)
 }
 
-/// The files directly in a folder.
-struct Listed {
-    path: PathBuf,
-    images: Vec<PathBuf>,
-    others: Vec<PathBuf>,
-}
-
-/// Lists a folder and the folders inside it, many at a time; notes in `found` all but the files.
-fn listed_below(dir: &Path, found: &mut Images) -> Result<Vec<Listed>, DataError> {
+/// Lists a folder and the folders inside it, many at a time: the folders of one depth after those of the depth above.
+fn list_below(dir: &Path, found: &mut Images) -> Result<(), DataError> {
     let mut visited = above(dir);
-    let mut listed = Vec::new();
+    let together = FOLDERS_OF_A_THREAD * rayon::current_num_threads();
     let mut waiting = vec![dir.to_path_buf()];
     // Links wait until all real folders are listed: what lies here is called by its own name.
     let mut links = Vec::new();
@@ -145,31 +134,28 @@ fn listed_below(dir: &Path, found: &mut Images) -> Result<Vec<Listed>, DataError
                     found.skipped.add_repeated(folder);
                 }
             }
-            let inside = fresh.into_par_iter().map(|folder| {
-                let inside = entries(&folder)?;
-                Ok((folder, inside))
-            });
-            let inside: Vec<Result<(PathBuf, Entries), DataError>> = inside.collect();
             waiting = Vec::new();
-            for found_there in inside {
-                let (path, inside) = found_there?;
-                if path == dir {
-                    found.folders.clone_from(&inside.folders);
+            // The lists of a few folders at a time: those of all would be there twice.
+            for fresh in fresh.chunks(together) {
+                let inside = fresh.par_iter().map(|folder| entries(folder));
+                let inside: Vec<Result<Entries, DataError>> = inside.collect();
+                for (path, inside) in fresh.iter().zip(inside) {
+                    let inside = inside?;
+                    if path == dir {
+                        found.folders.clone_from(&inside.folders);
+                    }
+                    let (of_links, real): (Vec<_>, Vec<_>) = inside
+                        .folders
+                        .into_iter()
+                        .partition(|path| path.is_symlink());
+                    waiting.extend(real);
+                    if !of_links.is_empty() {
+                        linked.push((path.clone(), of_links));
+                    }
+                    found.skipped += inside.skipped;
+                    found.paths.extend(inside.images);
+                    found.others.extend(inside.others);
                 }
-                let (of_links, real): (Vec<_>, Vec<_>) = inside
-                    .folders
-                    .into_iter()
-                    .partition(|path| path.is_symlink());
-                waiting.extend(real);
-                if !of_links.is_empty() {
-                    linked.push((path.clone(), of_links));
-                }
-                found.skipped += inside.skipped;
-                listed.push(Listed {
-                    path,
-                    images: inside.images,
-                    others: inside.others,
-                });
             }
         }
         // The last link is followed first: of two to one folder, the one in the first folder and deepest in it names it.
@@ -177,7 +163,7 @@ fn listed_below(dir: &Path, found: &mut Images) -> Result<Vec<Listed>, DataError
         links.extend(linked.into_iter().flat_map(|(_, links)| links));
         match links.pop() {
             Some(link) => waiting = vec![link],
-            None => return Ok(listed),
+            None => return Ok(()),
         }
     }
 }

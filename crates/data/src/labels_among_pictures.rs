@@ -90,9 +90,9 @@ impl fmt::Display for Format {
 ///
 /// # Errors
 /// If so, with one of the files and what they look like.
-pub(crate) fn refuse_labels(
+pub(crate) fn refuse_labels<'a>(
     folder: &Path,
-    images: &[PathBuf],
+    images: impl ExactSizeIterator<Item = &'a Path>,
     others: &[PathBuf],
 ) -> Result<(), DataError> {
     let Some(Labels { format, example }) = look(images, others) else {
@@ -111,12 +111,19 @@ pub(crate) fn refuse_labels(
 
 /// Looks for labels of boxes or outlines among files that are not images; `images` lie in the same
 /// folders.
-fn look(images: &[PathBuf], others: &[PathBuf]) -> Option<Labels> {
+fn look<'a>(images: impl ExactSizeIterator<Item = &'a Path>, others: &[PathBuf]) -> Option<Labels> {
     if others.is_empty() {
         return None;
     }
-    let stems: HashSet<PathBuf> = images.iter().map(|path| path.with_extension("")).collect();
-    let has_picture = |path: &Path| stems.contains(&path.with_extension(""));
+    let no_image = images.len() == 0;
+    let stem = |path: &Path| path.with_extension("");
+    let of_others: HashSet<PathBuf> = others.iter().map(|path| stem(path)).collect();
+    // Of a million pictures, few may have another file beside them.
+    let of_both: HashSet<PathBuf> = images
+        .map(stem)
+        .filter(|stem| of_others.contains(stem))
+        .collect();
+    let has_picture = |path: &Path| of_both.contains(&stem(path));
     let of = |extension: &'static str| {
         others
             .iter()
@@ -135,7 +142,7 @@ fn look(images: &[PathBuf], others: &[PathBuf]) -> Option<Labels> {
             of(extension).partition(|path| has_picture(path));
         with_picture.truncate(FILES);
         // Numbers in a text of another name may be anything.
-        let labels = *extension != "txt" || images.is_empty();
+        let labels = *extension != "txt" || no_image;
         alone.truncate(if labels { FILES } else { 0 });
         with_picture.into_iter().chain(alone)
     });
@@ -203,7 +210,9 @@ mod tests {
             std::fs::write(place(name), content).unwrap();
         }
         let others: Vec<PathBuf> = files.iter().map(|(name, _)| place(name)).collect();
-        look(&[place("1.jpg")], &others).map(|found| found.format)
+        let picture = place("1.jpg");
+        let pictures = std::iter::once(&*picture);
+        look(pictures, &others).map(|found| found.format)
     }
 
     #[test]

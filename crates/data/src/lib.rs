@@ -44,6 +44,7 @@ mod feature_cache;
 mod file_types;
 mod folder;
 mod folder_names;
+mod from_the_end;
 mod held_out;
 mod labelled_pictures;
 mod labels_among_pictures;

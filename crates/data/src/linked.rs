@@ -11,21 +11,18 @@ const LOOKED_AT: usize = 64;
 /// are looked at are training pictures by symbolic or hard links. Both lists are of paths below `dir`.
 pub(crate) fn linked<'a>(
     dir: &Path,
-    train: &[&'a Path],
-    split: &[&'a Path],
+    train: impl Iterator<Item = &'a Path>,
+    split: impl ExactSizeIterator<Item = &'a Path>,
 ) -> Option<(&'a Path, &'a Path)> {
     let step = split.len().div_ceil(LOOKED_AT).max(1);
-    let looked_at: Vec<&Path> = split.iter().copied().step_by(step).collect();
+    let looked_at: Vec<&Path> = split.step_by(step).collect();
     let root = std::fs::canonicalize(dir).ok()?;
     // Asking for every training picture takes time, which data sets without links need not spend.
     if looked_at.is_empty() || !looked_at.iter().all(|path| may_be_linked(dir, &root, path)) {
         return None;
     }
     let of = |path: &Path| Some(identity(path, &std::fs::metadata(path).ok()?));
-    let train: HashMap<_, &Path> = train
-        .iter()
-        .filter_map(|path| Some((of(path)?, *path)))
-        .collect();
+    let train: HashMap<_, &Path> = train.filter_map(|path| Some((of(path)?, path))).collect();
     let targets = looked_at.iter().map(|path| train.get(&of(path)?).copied());
     let targets: Option<Vec<&Path>> = targets.collect();
     Some((looked_at[0], *targets?.first()?)).filter(|(path, target)| path != target)

@@ -292,10 +292,11 @@ pub fn evaluation_pixels_of(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn scaled(fit: Fit, resize: usize, crop: usize) -> Preprocessing {
+    /// Some preprocessing, which decodes no more pixels than it needs.
+    pub(crate) fn scaled(fit: Fit, resize: usize, crop: usize) -> Preprocessing {
         Preprocessing {
             resize,
             crop,

@@ -121,11 +121,9 @@ fn class_folders_alone_are_split_within_each_class() {
         [40, 8, 2, 1]
     );
     assert_eq!(dataset.without_validation, ["c", "d"]);
-    assert!(
-        dataset
-            .train
-            .is_sorted_by_key(|sample| (sample.label, sample.path.clone()))
-    );
+    for samples in [&dataset.train, &dataset.validation] {
+        assert!(samples.is_sorted_by_key(|sample| (sample.label, &sample.path)));
+    }
     let all: std::collections::HashSet<_> = dataset
         .train
         .iter()
@@ -133,6 +131,55 @@ fn class_folders_alone_are_split_within_each_class() {
         .map(|sample| &sample.path)
         .collect();
     assert_eq!(all.len(), 63, "no image is in both");
+}
+
+#[test]
+fn images_come_by_class_then_by_path_whatever_their_depth() {
+    let dir = folder(&[
+        "aa.jpg",
+        "b/2.jpg",
+        "b/10.jpg",
+        "b/1/9.jpg",
+        "a/z.jpg",
+        "a/z-1.jpg",
+        "a/z/y/1.jpg",
+    ]);
+    let mut expected = vec![
+        ("a/z/y/1.jpg".to_owned(), 0),
+        ("a/z-1.jpg".to_owned(), 0),
+        ("a/z.jpg".to_owned(), 0),
+        ("b/1/9.jpg".to_owned(), 1),
+        ("b/10.jpg".to_owned(), 1),
+        ("b/2.jpg".to_owned(), 1),
+    ];
+    // More folders than are listed at a time.
+    for class in 0..600 {
+        let file = format!("c{class:03}/1.jpg");
+        add(dir.path(), &file, b"");
+        expected.push((file, 2 + class));
+    }
+    let dataset = open(dir.path(), 0.0, 0).unwrap();
+    assert_eq!(listed(dir.path(), &dataset.train), expected);
+    assert_eq!(dataset.ignored.count(), 1, "one lies in no class folder");
+}
+
+/// Other systems may keep names in one form.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_name_in_two_normal_forms_is_one_class_in_the_order_of_one_of_them() {
+    let dir = folder(&["f/1.jpg", "\u{e9}/2.jpg", "\u{e9}/0.jpg", "e\u{301}/1.jpg"]);
+    let dataset = open(dir.path(), 0.0, 0).unwrap();
+    assert_eq!(dataset.classes, ["f", "\u{e9}"]);
+    let expected = [
+        ("f/1.jpg", 0),
+        ("e\u{301}/1.jpg", 1),
+        ("\u{e9}/0.jpg", 1),
+        ("\u{e9}/2.jpg", 1),
+    ];
+    assert_eq!(
+        listed(dir.path(), &dataset.train),
+        expected.map(|(file, label)| (file.to_owned(), label))
+    );
 }
 
 #[test]

@@ -199,13 +199,12 @@ fn open_for(
 
 /// Names the splits whose images are training images by links.
 fn name_links(dir: &Path, dataset: &Dataset<Scene>, findings: &mut Findings) {
-    fn paths(samples: &[Sample<Scene>]) -> Vec<&Path> {
-        samples.iter().map(|sample| &*sample.path).collect()
+    fn paths(samples: &[Sample<Scene>]) -> impl ExactSizeIterator<Item = &Path> {
+        samples.iter().map(|sample| &*sample.path)
     }
-    let train = paths(&dataset.train);
     let test = dataset.test.as_deref().unwrap_or_default();
     for split in [&dataset.validation[..], test] {
-        if let Some((path, target)) = linked(dir, &train, &paths(split)) {
+        if let Some((path, target)) = linked(dir, paths(&dataset.train), paths(split)) {
             for _ in split {
                 findings.add(Problem::SharedImage, || {
                     let (split, train) = differing(path, target);
@@ -255,8 +254,8 @@ fn split(
         Some(validation) => dataset.validation = validation.samples,
         None if dataset.train.is_empty() => {}
         None => {
-            let paths: Vec<&Path> = dataset.train.iter().map(|s| &*s.path).collect();
-            let chosen = drawn(&paths, &read.root, val_split, seed)?;
+            let paths = dataset.train.iter().map(|sample| &*sample.path);
+            let chosen = drawn(paths, &read.root, val_split, seed)?;
             if !chosen.contains(&true) {
                 let images = dataset.train.len();
                 let problem = message!(
