@@ -137,9 +137,9 @@ the best F1, and what is found, missed and confused at it.")]
 pub struct Eval {
     /// Folder of a run, a model file, a published detector's file, or its name (rtmdet_tiny)
     pub model: PathBuf,
-    /// Folder of class folders, or a list (cls_test.txt); for a detector, a whole data set with boxes: its folder, its
-    /// data.yaml or a list (2007_train.txt) [default: the run's own validation images, by which the kept epoch was
-    /// chosen]
+    /// Folder of class folders, a list (cls_test.txt), a table (pets.csv) or TAR shards; for a detector, a whole data
+    /// set with boxes: its folder, its data.yaml or a list (2007_train.txt) [default: the run's own validation images,
+    /// by which the kept epoch was chosen]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Split of the run's own images, or of a data set with boxes [default: val]

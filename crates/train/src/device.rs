@@ -63,11 +63,7 @@ pub fn announce(recipe: &Recipe, observe: Observer) -> Result<(), Error> {
     let Some(card) = card_of(recipe)? else {
         return Ok(());
     };
-    let (title, interface) = (card.title(), card.backend);
-    observe(Event::Note(match &*card.driver {
-        "" => message!("computing on {title} ({interface})"),
-        driver => message!("computing on {title} ({interface}, driver {driver})"),
-    }));
+    observe(Event::Note(computing_on(card)));
     if card.kind == CardKind::Software {
         observe(Event::Note(message!(
             "{} is a driver that computes on the processor, and slower than {} cpu",
@@ -76,6 +72,15 @@ pub fn announce(recipe: &Recipe, observe: Observer) -> Result<(), Error> {
         )));
     }
     Ok(())
+}
+
+/// Says which card is computed on, and through what.
+pub fn computing_on(card: &Card) -> String {
+    let (title, interface) = (card.title(), card.backend);
+    match &*card.driver {
+        "" => message!("computing on {title} ({interface})"),
+        driver => message!("computing on {title} ({interface}, driver {driver})"),
+    }
 }
 
 /// Everything about a device and the format of its numbers that the bits of a result depend on, and that the SIMD level

@@ -9,6 +9,7 @@ use warmstart_files::shown;
 use warmstart_language::message;
 use warmstart_metrics::{Interval, McNemar, wilson};
 use warmstart_models::full_name;
+use warmstart_nn::devices::DeviceName;
 use warmstart_recipe::run_files::resolve_path;
 use warmstart_recipe::{
     Auto, Draft, Error, Key, NO_WEIGHTS, Problem, Recipe, Undecided, architecture, named_record,
@@ -47,6 +48,8 @@ pub struct Request {
     pub fit: Option<Fit>,
     /// Seed of the choice of images of a large data set, and of random weights.
     pub seed: u64,
+    /// The device that computes the features; `None` for the one that `auto` stands for.
+    pub device: Option<DeviceName>,
 }
 
 /// Score of weights on the data.
@@ -169,6 +172,8 @@ impl<'a> Contest<'a> {
             image_size,
             fit,
             seed,
+            // It is in the device's own words.
+            device: _,
         } = self.request;
         let options = (weights, weights_prefix, model, image_size, fit, seed);
         Ok(format!(
@@ -280,6 +285,7 @@ fn recipe_for(
         image_size: request.image_size,
         fit: request.fit.map(Auto::Value),
         seed: Some(request.seed),
+        device: request.device.map(Auto::Value),
         ..Draft::default()
     })
 }

@@ -4,10 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{CacheFolder, Threads};
+use super::groups::ungrouped;
+use super::{CacheFolder, DeviceFlag, Threads};
 
 #[derive(Args)]
-#[command(after_help = "\
+#[command(
+    mut_args = ungrouped,
+    after_help = "\
 Examples:
   warmstart demo
   warmstart demo shapes --data-only     the pictures, and the commands to try by hand
@@ -17,7 +20,8 @@ Nothing is downloaded. The pictures are drawn on the spot: textured shapes to
 pretrain on, a small target of other shapes, and one of noise without shapes.
 Each line of the result comes from real runs, and the commands that made them are
 printed. Started again, it continues where it was stopped. It takes under three
-minutes on two cores, and 2 GB on the disk.")]
+minutes on two cores, and 2 GB on the disk."
+)]
 pub struct Demo {
     /// Folder of the pictures and the runs; it must be empty, not exist, or be that of an earlier start
     #[arg(default_value = "warmstart-demo")]
@@ -37,6 +41,8 @@ pub struct Demo {
     /// Print one JSON object for each run, and one for the table
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub device: DeviceFlag,
     #[command(flatten)]
     pub cache: CacheFolder,
     #[command(flatten)]

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use warmstart_nn::devices::{self, DeviceError, DeviceName};
-use warmstart_recipe::{Auto, Key};
+use warmstart_recipe::{Auto, Key, UserValue as _};
 
 use super::{Threads, documentation, value_of};
 
@@ -12,8 +12,9 @@ pub struct DeviceFlag {
         long,
         value_name = "DEVICE",
         default_value = "auto",
+        hide_default_value = true,
         value_parser = value_of::<Auto<DeviceName>>(Key::DEVICE),
-        help = documentation(Key::DEVICE)
+        help = format!("{} [default: auto]", documentation(Key::DEVICE))
     )]
     device: Auto<DeviceName>,
 }
@@ -28,6 +29,11 @@ impl DeviceFlag {
             Auto::Auto => devices::automatic(),
             Auto::Value(name) => Ok(name),
         }
+    }
+
+    /// The device that is asked for by its name; `None` for `auto`.
+    pub fn given(&self) -> Option<DeviceName> {
+        self.device.stored()
     }
 }
 

@@ -4,6 +4,9 @@ use clap::Arg;
 
 use self::Short::{Nothing, Same, Words};
 
+/// The group of the flags about the machine, which commands without groups have, too.
+const MACHINE: &str = "Memory and cache";
+
 /// What `-h` says of a flag.
 #[derive(Clone, Copy)]
 enum Short {
@@ -74,7 +77,7 @@ static GROUPS: [(&str, &[(&str, Short)]); 5] = [
         ],
     ),
     (
-        "Memory and cache",
+        MACHINE,
         &[
             (
                 "memory",
@@ -119,7 +122,18 @@ pub fn grouped(argument: Arg) -> Arg {
     let Some((heading, short)) = row(&argument) else {
         return argument;
     };
-    let argument = argument.help_heading(heading);
+    shortened(argument.help_heading(heading), short)
+}
+
+/// A flag of a command without groups: one about the machine has its words for `-h`.
+pub fn ungrouped(argument: Arg) -> Arg {
+    match row(&argument) {
+        Some((MACHINE, short)) => shortened(argument, short),
+        Some(_) | None => argument,
+    }
+}
+
+fn shortened(argument: Arg, short: Short) -> Arg {
     match short {
         Nothing => argument.hide_short_help(true),
         Same => argument,
@@ -198,6 +212,24 @@ mod tests {
         for flag in listed {
             assert!(used.iter().any(|of| of == flag), "no command has --{flag}");
         }
+    }
+
+    #[test]
+    fn without_groups_the_flags_about_the_machine_are_short_too() {
+        let mut arguments = Arguments::command().term_width(80);
+        arguments.build();
+        let demo = arguments.find_subcommand_mut("demo").unwrap();
+        let help = demo.render_help().to_string();
+        let lines = help.lines().count();
+        assert!(lines <= SCREEN, "{lines} lines\n{help}");
+        assert!(
+            help.contains("Device: cpu, gpu, gpu:1 [default: auto]"),
+            "{help}"
+        );
+        assert!(!help.contains("--cache"), "{help}");
+        let help = demo.render_long_help().to_string();
+        assert!(help.contains("WARMSTART_DEVICE") && help.contains("--cache-limit"));
+        assert_eq!(help.matches("[default: auto]").count(), 1, "{help}");
     }
 
     #[test]

@@ -5,7 +5,9 @@ use warmstart_data::Fit;
 use warmstart_recipe::{Auto, Key, SEED};
 
 use super::groups::headed;
-use super::{CacheFolder, PartOfWork, Threads, documentation, image_size, text_path, value_of};
+use super::{
+    CacheFolder, DeviceFlag, PartOfWork, Threads, documentation, image_size, text_path, value_of,
+};
 
 #[derive(Args)]
 #[command(
@@ -54,6 +56,8 @@ pub struct Rank {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub device: DeviceFlag,
     #[command(flatten)]
     pub cache: CacheFolder,
     #[command(flatten)]

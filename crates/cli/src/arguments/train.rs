@@ -28,8 +28,10 @@ evaluated once at the end), or DIR/<class>/…, a share of which is used for
 validation. A detector is trained where DIR holds boxes in the layout of COCO
 (annotations/instances_train.json), YOLO (data.yaml), Pascal VOC (Annotations/),
 Labelme or Label Studio. DIR may also be a text list or hold one: cls_train.txt
-(0;cat/1.jpg) or, with boxes, 2007_train.txt (1.jpg 10,20,110,220,0). A detector
-starts from a published file of RTMDet or YOLOX, or from any classifier's weights.
+(0;cat/1.jpg) or, with boxes, 2007_train.txt (1.jpg 10,20,110,220,0). For
+classes it may be or hold TAR shards (train-00000.tar) or a table (pets.csv),
+too. A detector starts from a published file of RTMDet or YOLOX, or from any
+classifier's weights.
 
 RUN/log.txt has every line that train prints, whatever the screen shows."
 )]

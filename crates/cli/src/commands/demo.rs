@@ -53,6 +53,7 @@ pub fn demo(arguments: &arguments::Demo) -> Result<(), Failure> {
             pictures: arguments.pictures.into(),
             epochs: arguments.epochs.into(),
         },
+        device: arguments.device.given(),
     })?;
     if arguments.data_only {
         return commands(&demo, arguments.json);

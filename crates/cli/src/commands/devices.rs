@@ -6,6 +6,7 @@ use warmstart_language::{counted, message, translated};
 use warmstart_nn::burn::tensor::Device;
 use warmstart_nn::devices::{card_of, open, usual};
 use warmstart_recipe::Error;
+use warmstart_train::device::computing_on;
 use warmstart_workflows::devices::{DeviceInfo, can_use_cards, list};
 
 use super::{Failure, use_threads};
@@ -19,7 +20,7 @@ pub fn open_device(flag: &DeviceFlag) -> Result<Device, Failure> {
     let name = flag.name().map_err(Error::from)?;
     let device = open(name).map_err(Error::from)?;
     if let Some(card) = card_of(&device) {
-        print_to_stderr(noted(message!("computing on {}", card.title())));
+        print_to_stderr(noted(computing_on(card)));
     }
     Ok(device)
 }

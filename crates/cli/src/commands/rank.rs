@@ -38,6 +38,7 @@ pub fn rank(arguments: Rank) -> Result<(), Failure> {
         model: arguments.model,
         image_size: arguments.image_size,
         fit: arguments.fit.stored(),
+        device: arguments.device.given(),
         seed: arguments.seed,
     };
     if let Some(part) = part {

@@ -149,6 +149,8 @@ fn a_device_that_there_cannot_be_is_a_wrong_command_line() {
         &["eval", "no-model"][..],
         &["predict", "no-model", "no-picture.png"],
         &["serve", "no-model"],
+        &["rank", "--data", "no-data", "--weights", "none"],
+        &["demo", "no-demo"],
     ] {
         unset()
             .args(command)
@@ -179,6 +181,13 @@ fn a_card_that_is_not_there_is_refused_before_the_model_is_read() {
             );
         }
     }
+    // So is it before any image is read.
+    unset()
+        .args(["rank", "--data", "no-data", "--weights", "none"])
+        .args(["--model", "resnet18", "--device", "gpu:99"])
+        .assert()
+        .code(2)
+        .stderr(contains("give --device cpu"));
     let output = unset()
         .args([
             "predict", "no-model", "a.png", "--device", "gpu:99", "--json",

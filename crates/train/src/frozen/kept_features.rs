@@ -53,10 +53,12 @@ impl KeptFeatures {
         self.files.first().map_or(0, FeatureCache::entries)
     }
 
-    /// Entries that are there and whole. Reads all of them.
-    pub fn present(&self) -> usize {
+    /// Entries that every file has, whole or not: of a million, reading the features would take many seconds. A damaged
+    /// one is found where it is [read](Self::read).
+    pub fn written(&self) -> usize {
+        let is_written = |entry: &usize| self.files.iter().all(|file| file.is_written(*entry));
         let entries = (0..self.entries()).into_par_iter();
-        entries.filter(|&entry| self.read(entry).is_some()).count()
+        entries.filter(is_written).count()
     }
 
     /// The features at `entry`, if they are there and whole.

@@ -163,9 +163,9 @@ impl Frozen {
         })?;
         let words = message!(
             "frozen features: {} of {} for training and {} of {} for validation are in {}",
-            training.present(),
+            training.written(),
             training.entries(),
-            validation.present(),
+            validation.written(),
             validation.entries(),
             shown(folder.path())
         );
@@ -396,6 +396,13 @@ impl Frozen {
     pub fn values(&self) -> usize {
         let values = |shape: &[usize; 3]| shape.iter().product::<usize>();
         self.shapes.iter().map(values).sum()
+    }
+
+    /// Bytes of an image's features as they enter the trained part: on a graphics card they may be narrower than in
+    /// the cache.
+    pub fn entering_bytes(&self) -> usize {
+        let maps = self.values_of_layers().into_iter().zip(&self.formats);
+        maps.map(|(values, format)| values * format.size()).sum()
     }
 
     /// The features of each image of a batch, one map after the other.

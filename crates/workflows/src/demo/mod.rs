@@ -17,6 +17,7 @@ use std::{fs, io};
 use serde::{Deserialize, Serialize};
 use warmstart_files::read_text;
 use warmstart_language::message;
+use warmstart_nn::devices::DeviceName;
 use warmstart_recipe::{DEFAULT_MODEL, Draft, Error, Key, NO_WEIGHTS, Problem, command};
 use warmstart_run::event::Observer;
 use warmstart_run::replace_file;
@@ -48,6 +49,8 @@ pub struct Request {
     pub seeds: u64,
     /// What all starts of one demonstration have in common.
     pub size: Size,
+    /// The device of all runs; `None` for the one that `auto` stands for.
+    pub device: Option<DeviceName>,
 }
 
 /// The size of a demonstration.
@@ -63,6 +66,7 @@ pub struct Size {
 pub struct Demo {
     out: PathBuf,
     size: Size,
+    device: Option<DeviceName>,
     /// Its runs, in the order in which they are trained.
     pub runs: Vec<DemoRun>,
 }
@@ -88,6 +92,7 @@ impl Demo {
         let demo = Self {
             out: request.out.clone(),
             size: request.size,
+            device: request.device,
             runs: runs(request.seeds),
         };
         for run in demo.runs.iter().filter(|run| is_first_with_its_data(run)) {
@@ -186,6 +191,7 @@ impl Demo {
             ]),
         }
         options.push(("seed", run.seed.to_string()));
+        options.extend(self.device.map(|device| ("device", device.to_string())));
         options
     }
 
@@ -265,6 +271,8 @@ fn require_own(out: &Path, size: Size) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use warmstart_recipe::Auto;
+
     use super::*;
 
     fn demo() -> Demo {
@@ -274,6 +282,7 @@ mod tests {
                 pictures: 9,
                 epochs: 4,
             },
+            device: None,
             runs: runs(2),
         }
     }
@@ -297,7 +306,21 @@ mod tests {
         assert_eq!(draft.frozen.epochs, Some(1));
         assert_eq!(draft.thawed.epochs, Some(4));
         assert_eq!((draft.seed, draft.image_size), (Some(1), Some(64)));
-        assert_eq!(draft.model, None);
+        assert_eq!((draft.model, draft.device), (None, None));
+    }
+
+    #[test]
+    fn a_device_that_is_asked_for_is_that_of_every_run() {
+        let demo = Demo {
+            device: Some(DeviceName::Gpu(1)),
+            ..demo()
+        };
+        for run in &demo.runs {
+            let command = demo.command(run);
+            assert!(command.contains(" --device gpu:1 --out "), "{command}");
+            let device = demo.draft(run).unwrap().device;
+            assert_eq!(device, Some(Auto::Value(DeviceName::Gpu(1))));
+        }
     }
 
     #[test]
