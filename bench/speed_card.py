@@ -32,7 +32,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--device", type=device, default="cpu", help="cpu, gpu, or a certain card such as gpu:1 (cpu)")
     group.add_argument("--card-feature", choices=FEATURES, help="the interface that our side is built for; default: "
                        "cuda where nvidia-smi is found, else vulkan")
-    group.add_argument("--batches", type=int, nargs="+", metavar="N", help="(16 64; with --quick 64)")
     group.add_argument("--minutes", type=float, metavar="M", help="start no further network after so many; what is left "
                        f"out is named (with --quick {QUICK_MINUTES:g}, else no limit)")
     group.add_argument("--alone", action="store_true", help="one process at a time, where the card's memory is too small "

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import resource
 import subprocess
 from pathlib import Path
 
@@ -39,6 +40,26 @@ def busy_seconds() -> float:
     user, nice, system, _idle, _wait, interrupts, soft, steal = (
         int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9])
     return (user + nice + system + interrupts + soft + steal) / TICKS
+
+
+def own_peak_mb() -> float:
+    """The highest resident memory of this process so far, in MB (10⁶ bytes)."""
+    with open("/proc/self/status") as status:
+        line = next(line for line in status if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024 / 1e6
+
+
+def own_page_faults() -> int:
+    """Minor page faults of this process so far, of all threads."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+
+def has_bf16() -> bool:
+    """Whether the processor computes with bfloat16: x86 and ARM name it differently."""
+    names = ("flags", "Features")
+    lines = (line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith(names))
+    found = set(next(lines, "").split())
+    return not found.isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})
 
 
 def has_loaded(pid: int, library: str) -> bool:

@@ -10,7 +10,8 @@ from speed_workers import say
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
-PINNED = ["torch==2.15.0", "torchvision==0.29.2", "timm==1.0.31"]
+PINNED = ["torch==2.15.0", "torchvision==0.29.2", "timm==1.0.31", "onnx==1.23.2", "onnxruntime==1.32.0",
+          "openvino==2026.4.1"]
 
 
 def pinned_python() -> Path:
@@ -39,6 +40,21 @@ print(f"{found}, Python {platform.python_version()}")
     if answer.returncode != 0:
         sys.exit(f"--python {python}: expected an interpreter with torch and torchvision; its error is above")
     return answer.stdout.strip()
+
+
+def engine_versions(python: Path) -> str:
+    """Which engines for inference an interpreter has, and which it has not."""
+    code = """
+from importlib import metadata
+found = []
+for name in ["onnxruntime", "openvino", "onnx"]:
+    try:
+        found.append(f"{name} {metadata.version(name)}")
+    except metadata.PackageNotFoundError:
+        found.append(f"no {name}")
+print(", ".join(found))
+"""
+    return subprocess.run([python, "-c", code], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
 
 
 def computes_on_a_card(python: Path) -> bool:

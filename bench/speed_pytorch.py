@@ -1,11 +1,12 @@
 """The side of `bench/speed` that is PyTorch: times forward passes and training steps on request.
 
-    python bench/speed_pytorch.py MODEL BATCH THREADS eager|compile [cuda f32|tf32|bf16]
+    python bench/speed_pytorch.py MODEL BATCH THREADS eager|compile [cpu f32|bf16]
+    python bench/speed_pytorch.py MODEL BATCH THREADS eager|compile cuda f32|tf32|bf16
 
 Speaks the protocol of `crates/train/examples/speed.rs`: reads lines `forward N` and `step N`, does
 that many, and answers each with a line of JSON: the seconds they took, the process's highest memory
 in MB (10⁶ bytes) and its minor page faults meanwhile. A model is built at its first request, so a
-process that is only asked for steps has the memory of steps alone. Float32 without autocast,
+process that is only asked for steps has the memory of steps alone. Float32, or with bf16 autocast to bfloat16;
 channels_last, random weights, 1,000 classes; the library whose names are ours makes the network, with its own
 dropout and stochastic depth. timm's transformers compute attention by scaled_dot_product_attention. Needs torch and
 torchvision, and timm for its networks.
@@ -17,7 +18,6 @@ used of it at most (`used_mb`).
 """
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -25,6 +25,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
+from speed_machine import own_page_faults, own_peak_mb
 from torch import nn
 from torchvision import models
 
@@ -127,18 +128,6 @@ def make_step(name: str, batch: int, compiled: bool, place: Place) -> Callable[[
     return step
 
 
-def peak_mb() -> float:
-    """The highest resident memory so far."""
-    with open("/proc/self/status") as status:
-        line = next(line for line in status if line.startswith("VmHWM:"))
-    return int(line.split()[1]) * 1024 / 1e6
-
-
-def page_faults() -> int:
-    """Minor page faults so far, of all threads."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-
-
 def main() -> None:
     """Answers requests until the input ends."""
     name, batch, threads, mode, *of_place = sys.argv[1:]
@@ -152,14 +141,14 @@ def main() -> None:
         if what not in ready:
             ready[what] = makers[what](name, int(batch), mode == "compile", place)
             place.finish()
-        run, faults, started = ready[what], page_faults(), time.perf_counter()
+        run, faults, started = ready[what], own_page_faults(), time.perf_counter()
         for _ in range(int(count)):
             result = run()
         place.finish()
         seconds = time.perf_counter() - started
         # Not in every step: a card would wait for the answer.
         assert result.isfinite().all(), f"the result is {result}"
-        answer = {"seconds": seconds, "peak_mb": peak_mb(), "page_faults": page_faults() - faults}
+        answer = {"seconds": seconds, "peak_mb": own_peak_mb(), "page_faults": own_page_faults() - faults}
         print(json.dumps(answer | place.memory()), flush=True)
 
 
