@@ -102,7 +102,7 @@ pub(crate) fn images(dir: &Path) -> Result<Images, DataError> {
     let mut found = Images::default();
     list_below(dir, &mut found)?;
     for list in [&mut found.paths, &mut found.others] {
-        // Those of each depth are sorted, so there is little to do for a sort that merges what is sorted.
+        // Mostly long sorted stretches, one for each depth and each link, which this sort merges.
         if !list.is_sorted() {
             list.sort();
         }

@@ -152,7 +152,7 @@ fn images_come_by_class_then_by_path_whatever_their_depth() {
         ("b/10.jpg".to_owned(), 1),
         ("b/2.jpg".to_owned(), 1),
     ];
-    // More folders than are listed at a time.
+    // More folders than 75 threads list at a time.
     for class in 0..600 {
         let file = format!("c{class:03}/1.jpg");
         add(dir.path(), &file, b"");

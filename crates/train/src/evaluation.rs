@@ -120,15 +120,15 @@ impl<T: Task> Trainer<T> {
     /// If an image cannot be read.
     ///
     /// # Panics
-    /// If features of one of them are cached: both begin with the pixels.
+    /// If features of the second are cached: the images are read for it.
     pub fn evaluate_with_mean(
         &self,
         networks: [Network<'_>; 2],
         split: EvaluationSplit,
         observe: Observer,
     ) -> Result<Option<OfTwo<T::Tally>>, Error> {
-        let is_cached = |network: &Network| !network.frozen.cache_keys().is_empty();
-        assert!(!networks.iter().any(is_cached), "two networks share pixels");
+        let has_pixels = networks[1].frozen.cache_keys().is_empty();
+        assert!(has_pixels, "the second network reads the pixels");
         let [mut one, mut other] = [T::Tally::default(), T::Tally::default()];
         let mut mean = Some(T::Tally::default());
         let [of_one, of_other] = networks.map(|network| network.parameters);
@@ -187,7 +187,7 @@ impl<T: Task> Trainer<T> {
     }
 
     /// Hands what the heads of some networks read of each batch of a part of a split to `each`, with the targets. The
-    /// images are read once, as the first network needs them. False if a stop is requested.
+    /// last network's images are read, and serve those that have no cached features as well. False if a stop is requested.
     fn evaluate_each<const N: usize>(
         &self,
         networks: [Network<'_>; N],
@@ -199,25 +199,37 @@ impl<T: Task> Trainer<T> {
             let layers = self.task.head().layers;
             frozen.rest(&self.architecture, layers, parameters, &self.device)
         });
-        let first = networks[0].frozen;
-        let samples = part_of(self.data.evaluated(split), first.images(), part);
+        let size = networks[N - 1].frozen.images();
+        let samples = part_of(self.data.evaluated(split), size, part);
         let of = samples.len();
-        let source = first.evaluation_source(&self.task, &self.data, split);
-        let loader = Loader::new(
-            Batches::of(samples, first.images()),
-            self.resources.workers,
-            batches_ahead(first.images()),
-            source.prepare(),
-        );
+        let sources = networks.map(|network| {
+            network
+                .frozen
+                .evaluation_source(&self.task, &self.data, split)
+        });
+        let loader = |number: usize| {
+            let (workers, ahead) = (self.resources.workers, batches_ahead(size));
+            let batches = Batches::of(samples.clone(), size);
+            Loader::new(batches, workers, ahead, sources[number].prepare())
+        };
+        let is_cached = |number: usize| !networks[number].frozen.cache_keys().is_empty();
+        let mut cached: [Option<_>; N] = std::array::from_fn(|number| {
+            (number + 1 < N && is_cached(number)).then(|| loader(number))
+        });
         let mut done = 0;
-        for batch in loader {
+        for batch in loader(N - 1) {
             if self.resources.stop.is_requested() {
                 return Ok(false);
             }
             let batch = batch?;
+            let mut own = Vec::with_capacity(N);
+            for loader in &mut cached {
+                own.push(loader.as_mut().and_then(Iterator::next).transpose()?);
+            }
             let inputs = std::array::from_fn(|number| {
                 let (frozen, rest) = (networks[number].frozen, &rests[number]);
-                let features = self.features(frozen, &batch, &source, observe);
+                let batch = own[number].as_ref().unwrap_or(&batch);
+                let features = self.features(frozen, batch, &sources[number], observe);
                 let stages = frozen.boundary()..self.architecture.stages.len();
                 let mut forward = Forward::Inference(rest);
                 let features = self

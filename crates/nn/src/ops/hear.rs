@@ -3,9 +3,6 @@
 //! A backward pass goes through its operations by their depth, the deepest first. So a node that passes a parameter on
 //! has to be as deep as the layers that use it: its second parent is what these layers take.
 
-use std::fmt;
-use std::sync::Arc;
-
 use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -13,38 +10,8 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 
+use super::listener::Heard;
 use super::vision_ops::VisionOps;
-
-/// Someone who hears the name of each parameter and its gradient, in row-major values, as soon as it is complete, while
-/// the backward pass waits.
-#[derive(Clone)]
-pub struct Listener {
-    hear: Arc<dyn Fn(&str, Vec<f32>) + Send + Sync>,
-}
-
-impl Listener {
-    /// A listener that does this with each gradient.
-    pub fn new(hear: impl Fn(&str, Vec<f32>) + Send + Sync + 'static) -> Self {
-        Self {
-            hear: Arc::new(hear),
-        }
-    }
-}
-
-impl fmt::Debug for Listener {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.debug_struct("Listener").finish_non_exhaustive()
-    }
-}
-
-/// A parameter whose gradient is heard.
-#[derive(Clone, Debug)]
-pub struct Heard {
-    /// Its name.
-    pub parameter: String,
-    /// Who hears it.
-    pub listener: Listener,
-}
 
 /// Its parents are the parameter and what its layers take.
 #[derive(Debug)]
@@ -70,7 +37,7 @@ impl<B: VisionOps> Backward<B, 2> for HearBackward {
         let values = data
             .try_into_vec()
             .expect("gradients of parameters are f32");
-        (listener.hear)(&parameter, values);
+        listener.tell(&parameter, values);
         if let [Some(leaf), _] = &ops.parents {
             grads.register::<B>(leaf.id, gradient);
         }
@@ -95,12 +62,12 @@ pub(super) fn tracked_hear<B: VisionOps, C: CheckpointStrategy>(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::{Arc, Mutex};
 
     use burn::tensor::{Tensor, TensorData};
 
-    use super::*;
     use crate::Parameters;
+    use crate::ops::Listener;
 
     const NAMES: [&str; 4] = ["early", "shared", "last", "unused"];
 

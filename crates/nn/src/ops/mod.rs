@@ -19,6 +19,7 @@ mod gate;
 mod hear;
 mod linear;
 mod list;
+mod listener;
 mod norm;
 mod pool;
 mod records;
@@ -34,9 +35,9 @@ pub use branch::{
     Added, InferenceUnit, TrainedBranch, TrainingUnit, branch, branch_inference, pack_weight,
 };
 pub use gate::{image_means, scale_channels};
-pub use hear::{Heard, Listener};
 pub use linear::linear;
 pub use list::{AnyTensor, List, Tensors};
+pub use listener::{Heard, Listener};
 pub use norm::{layer_norm, response_norm};
 pub use pool::{average_pool, global_average_pool, max_pool};
 pub use records::{

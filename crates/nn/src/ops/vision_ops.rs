@@ -4,8 +4,8 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, backend_extension};
 use warmstart_kernels::{Adam, Sgd};
 
-use super::hear::Heard;
 use super::list::Tensors;
+use super::listener::Heard;
 use super::records::{
     BranchGradients, BranchOutput, ConvSpec, FoldedUnits, LinearGradients, NormGradients,
     PackedWeight, PoolSpec, Rates, Residual, UnitResults, UnitSpec, Units,

@@ -8,7 +8,7 @@ use warmstart_run::checkpoint::At;
 use warmstart_run::event::Observer;
 use warmstart_run::record::{EpochFigure, ModelKind};
 use warmstart_run::verdict::{LEVEL, Verdict};
-use warmstart_tasks::classify::{frozen_top, known};
+use warmstart_tasks::classify::{frozen_top, known, multi_head};
 use warmstart_tasks::model_file::replace_model;
 use warmstart_tasks::task::{Evaluation, Task};
 use warmstart_tasks::task_data::EvaluationSplit;
@@ -42,6 +42,11 @@ impl<T: Task> Run<T> {
         thawed: EpochFigure,
         observe: Observer,
     ) -> Result<Option<Verdict>, Error> {
+        // Noticed before the head of the other is solved, which takes a pass over the training images.
+        let there = self.run.checkpoints.open(At::Epoch(frozen.epoch)).map(Some);
+        if self.unless_lost(there, observe)?.is_none() {
+            return Ok(None);
+        }
         let refitted = self.refitted(&frozen, &thawed, observe);
         let Some(refitted) = self.unless_lost(refitted, observe)? else {
             return Ok(None);
@@ -125,7 +130,7 @@ impl<T: Task> Run<T> {
         observe: Observer,
     ) -> Result<Option<OfTwo<T::Tally>>, Error> {
         let parameters = self.parameters_of(frozen)?;
-        let layers = self.layers_in(&parameters, self.phase_of(frozen))?;
+        let layers = self.frozen_as_solved(&parameters, self.phase_of(frozen))?;
         let networks = [
             Network {
                 parameters: &parameters,
@@ -138,6 +143,23 @@ impl<T: Task> Run<T> {
         ];
         let split = EvaluationSplit::Validation;
         self.trainer.evaluate_with_mean(networks, split, observe)
+    }
+
+    /// The layers that the head of the frozen model reads, with the features of validation images that were cached when
+    /// it was solved. The head itself tells which: the recipe may have been changed since.
+    fn frozen_as_solved(&self, parameters: &Parameters, phase: &Phase) -> Result<Frozen, Error> {
+        let trainer = &self.trainer;
+        let mut layers = multi_head::layers(parameters);
+        if layers.is_empty() {
+            layers.push(trainer.architecture.last_layer().to_owned());
+        }
+        // On a card, so many images at a time are a part of the features' key.
+        let mut frozen = trainer.frozen_layers(&layers, parameters, phase.micro_batch())?;
+        if let Some(cache) = &trainer.resources.cache {
+            // Without the cache, the features are computed.
+            let _ = frozen.open_validation_cache(&trainer.feature_key(phase, parameters), cache);
+        }
+        Ok(frozen)
     }
 
     fn phase_of(&self, frozen: &EpochFigure) -> &Phase {

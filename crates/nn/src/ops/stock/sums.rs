@@ -4,8 +4,8 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, TensorMetadata};
 use burn::tensor::Shape;
 
-use crate::ops::hear::Heard;
 use crate::ops::list::Tensors;
+use crate::ops::listener::Heard;
 
 /// See [`VisionOps::add`](crate::ops::VisionOps::add).
 pub fn add<B: Backend>(x: FloatTensor<B>, y: FloatTensor<B>) -> FloatTensor<B> {
