@@ -7,8 +7,11 @@ use std::sync::Arc;
 /// the backward pass waits.
 #[derive(Clone)]
 pub struct Listener {
-    hear: Arc<dyn Fn(&str, Vec<f32>) + Send + Sync>,
+    hear: Arc<Hear>,
 }
+
+/// Hears the name of a parameter and its gradient.
+type Hear = dyn Fn(&str, Vec<f32>) + Send + Sync;
 
 impl Listener {
     /// A listener that does this with each gradient.
