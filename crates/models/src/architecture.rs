@@ -3,7 +3,7 @@ use std::ops::Range;
 use warmstart_nn::burn::tensor::{Device, Tensor};
 use warmstart_nn::initialization::LinearDefault;
 use warmstart_nn::layers::{Layer, LayerKind as _, Linear, Shape, fold};
-use warmstart_nn::ops::{ConvSpec, Padding};
+use warmstart_nn::ops::{self, ConvSpec, Padding};
 use warmstart_nn::{Activation, Folded, Forward, Kind, ParameterInfo, Parameters, Unit};
 
 use crate::detector::{Detector, light};
@@ -158,7 +158,7 @@ impl Architecture {
     pub(crate) fn flow(&self, image: Shape) -> Vec<(Vec<Shape>, Vec<Shape>)> {
         let mut maps = vec![image];
         let stages = self.stages.iter().enumerate().map(|(index, stage)| {
-            let inputs = self.take_inputs(index, &mut maps);
+            let inputs = self.take_inputs(index, &mut maps, |map| [map; 2]);
             let results = stage.graph().output_shapes(&inputs);
             maps.extend_from_slice(&results);
             (inputs, results)
@@ -166,14 +166,22 @@ impl Architecture {
         stages.collect()
     }
 
-    /// Takes what goes into a stage out of the maps before it. One that is an output of the network, too, stays there.
-    fn take_inputs<M: Clone>(&self, index: usize, maps: &mut Vec<M>) -> Vec<M> {
+    /// Takes what goes into a stage out of the maps before it. One that is an output of the network, too, stays there:
+    /// `twice` gives it for both.
+    fn take_inputs<M>(
+        &self,
+        index: usize,
+        maps: &mut Vec<M>,
+        twice: impl FnOnce(M) -> [M; 2],
+    ) -> Vec<M> {
         if self.stages[index].graph().inputs() > 1 {
             return std::mem::take(maps);
         }
-        let input = maps.pop().expect("there is an input");
+        let mut input = maps.pop().expect("there is an input");
         if index > 0 && self.outputs.contains(&(index - 1)) {
-            maps.push(input.clone());
+            let [kept, next] = twice(input);
+            maps.push(kept);
+            input = next;
         }
         vec![input]
     }
@@ -195,7 +203,18 @@ impl Architecture {
         forward: &mut Forward,
     ) -> Vec<Tensor<4>> {
         for index in stages {
-            let inputs = self.take_inputs(index, &mut maps);
+            let is_training = matches!(forward, Forward::Training { .. });
+            // A stage may take its input in two ways. With the use of the kept map three gradients would meet, and their
+            // order would show in the bits: behind a fork, those of the stage meet first.
+            let twice = |map: Tensor<4>| {
+                let ways = if is_training {
+                    ops::fork(map, 2)
+                } else {
+                    vec![map.clone(), map]
+                };
+                <[_; 2]>::try_from(ways).expect("two ways")
+            };
+            let inputs = self.take_inputs(index, &mut maps, twice);
             maps.extend(self.stages[index].graph().forward(inputs, forward));
         }
         maps

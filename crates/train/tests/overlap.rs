@@ -126,6 +126,7 @@ fn classifier_step(
 /// The bits of a detector after two steps on so many images, each with an object.
 fn detector_steps(model: &str, images: usize, lines: &str, ranks: &Ranks) -> Vec<u32> {
     let architecture = warmstart_models::by_name(model).unwrap();
+    let architecture = architecture.with_taps().unwrap();
     let text = format!(
         "task = 'detect'\ndata = 'd'\nmodel = '{model}'\nweights = 'w'\n[[phase]]\ntrain = 'all'\n\
          epochs = 1\nbatch = 16\n{lines}"
@@ -183,6 +184,14 @@ fn a_detector_whose_strides_share_layers_is_that_of_one_process() {
 fn a_detector_with_a_path_aggregation_is_that_of_one_process() {
     assert_the_same("yolox_tiny", |ranks| {
         detector_steps("yolox_tiny", 11, "", ranks)
+    });
+}
+
+/// Three gradients meet at the first map that a light detector's neck takes: two of the next stage, and the neck's.
+#[test]
+fn a_light_detector_on_a_resnet_is_that_of_one_process() {
+    assert_the_same("resnet18", |ranks| {
+        detector_steps("resnet18", 11, "", ranks)
     });
 }
 
