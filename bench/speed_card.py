@@ -6,14 +6,13 @@ import shutil
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import speed_machine as machine
 from speed_card_report import Card, Result, Turn, report
 from speed_python import ROOT, TARGET
-from speed_workers import PeerError, Worker, say, warm_up
+from speed_workers import Workers, say, warm_up
 
 MODELS = ["mobilenet_v2", "resnet50", "vit_small_patch16_224"]
 BATCHES, QUICK_BATCHES = [16, 64], [64]
@@ -75,22 +74,12 @@ class Plan:
         return found
 
 
-@dataclass
-class Cells:
+class Cells(Workers):
     """The running peers of a network and a batch, and what was measured of each pass."""
 
-    workers: dict[str, Worker] = field(default_factory=dict)
-    failures: dict[str, str] = field(default_factory=dict)
-    turns: dict[str, dict[str, list[Turn]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
-
-    def each(self, task: Callable[[str], None]) -> None:
-        """Does something with every peer by its name; one that fails is left out, with its reason."""
-        for name in list(self.workers):
-            try:
-                task(name)
-            except PeerError as error:
-                self.failures[name] = str(error)
-                self.workers.pop(name).stop()
+    def __init__(self):
+        super().__init__()
+        self.turns: dict[str, dict[str, list[Turn]]] = defaultdict(lambda: defaultdict(list))
 
     def take_turns(self, what: str, rounds: int) -> None:
         """Warms every peer up, then goes round."""
@@ -113,15 +102,12 @@ class Cells:
 
     def run(self, commands: dict[str, tuple[list[str], dict[str, str]]], rounds: int) -> None:
         """Starts these peers, has them take their turns, and ends them."""
-        for name, (command, environment) in commands.items():
-            try:
-                self.workers[name] = Worker(command, environment)
-            except OSError as error:
-                self.failures[name] = str(error)
+        self.start(commands)
         for what in PASSES:
             self.take_turns(what, rounds)
-        for name in list(self.workers):
-            self.workers.pop(name).stop()
+        self.stop()
+        # Those of the next group are asked without them.
+        self.workers.clear()
 
 
 def run_cells(plan: Plan, model: str, batch: int) -> list[Result]:

@@ -2,14 +2,13 @@
 
 import functools
 import subprocess
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import speed_machine as machine
 from speed_python import ROOT, TARGET
 from speed_report import ONNXRUNTIME, OPENVINO, OPENVINO_BF16, OURS, Cell
-from speed_workers import PeerError, Worker, say
+from speed_workers import PeerError, Workers, say
 
 # What --peers selects: PyTorch in float32 and by autocast to bfloat16, and the engines that only infer.
 PYTORCH, PYTORCH_BF16, OF_ONNXRUNTIME, OF_OPENVINO = "pytorch", "pytorch-bf16", "onnxruntime", "openvino"
@@ -99,33 +98,14 @@ def export(python: Path, model: str, batch: int) -> Path:
     return file
 
 
-class Peers:
+class Peers(Workers):
     """The running peers of a cell; one that fails is left out, with its reason."""
 
     def __init__(self, cell: Cell, wanted: Wanted):
-        self.workers: dict[str, Worker] = {}
-        self.failures: dict[str, str] = {}
+        super().__init__()
         ours = [str(TARGET / "release/examples/speed"), cell.model, str(cell.batch), str(cell.threads)]
         commands: dict[str, Command] = {OURS: (ours, {})}
         for peers, absent in [of_pytorch(cell, wanted), of_engines(cell, wanted)]:
             commands |= peers
             self.failures |= absent
-        for name, (command, environment) in commands.items():
-            try:
-                self.workers[name] = Worker(command, environment)
-            except OSError as error:
-                self.failures[name] = str(error)
-
-    def each(self, task: Callable[[str], None]) -> None:
-        """Does something with every peer by its name."""
-        for name in list(self.workers):
-            try:
-                task(name)
-            except PeerError as error:
-                self.failures[name] = str(error)
-                self.workers.pop(name).stop()
-
-    def stop(self) -> None:
-        """Ends them all."""
-        for worker in self.workers.values():
-            worker.stop()
+        self.start(commands)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 
 TURN_SECONDS = 0.5
 
@@ -55,6 +56,36 @@ class Worker:
         except BrokenPipeError:
             pass
         self.process.wait()
+
+
+class Workers:
+    """Running peers by name, and the reasons why others do not run."""
+
+    def __init__(self):
+        self.workers: dict[str, Worker] = {}
+        self.failures: dict[str, str] = {}
+
+    def start(self, commands: dict[str, tuple[list[str], dict[str, str]]]) -> None:
+        """Starts peers by their commands and environments."""
+        for name, (command, environment) in commands.items():
+            try:
+                self.workers[name] = Worker(command, environment)
+            except OSError as error:
+                self.failures[name] = str(error)
+
+    def each(self, task: Callable[[str], None]) -> None:
+        """Does something with every peer by its name; one that fails is left out, with its reason."""
+        for name in list(self.workers):
+            try:
+                task(name)
+            except PeerError as error:
+                self.failures[name] = str(error)
+                self.workers.pop(name).stop()
+
+    def stop(self) -> None:
+        """Ends them all; their names stay."""
+        for worker in self.workers.values():
+            worker.stop()
 
 
 def warm_up(worker: Worker, what: str) -> int:

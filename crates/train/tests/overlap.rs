@@ -9,7 +9,6 @@ use std::sync::Arc;
 use warmstart_data::Fit;
 use warmstart_models::Architecture;
 use warmstart_nn::burn::tensor::Tensor;
-use warmstart_nn::initialization::Initialization;
 use warmstart_ranks::Ranks;
 use warmstart_recipe::{Draft, Phase};
 use warmstart_tasks::classify;
@@ -18,13 +17,12 @@ use warmstart_tasks::detect::{Detection, Target};
 use warmstart_tasks::task::Task;
 use warmstart_tasks::task_data::TaskData;
 use warmstart_tasks::{network, preprocessing};
-use warmstart_train::optimizer::Optimizer;
 use warmstart_train::phase_setup::PhaseSetup;
 use warmstart_train::step::{NonFinite, Step};
 use warmstart_train::training_state::TrainingState;
 use warmstart_train::virtual_shards::VirtualShards;
 
-use common::{Beginning, features, pixels};
+use common::{Beginning, features, pixels, random_state};
 
 const SHARDS: usize = 8;
 /// Edge of a detector's images.
@@ -100,7 +98,7 @@ fn assert_the_same<R: Send + PartialEq + 'static>(
     }
 }
 
-/// A step of a classifier on 16 images, of which one may have a pixel that is no number.
+/// A training step of a classifier on 16 images. Image `damaged`, if any, has a NaN among its pixels.
 fn classifier_step(
     run: &mut Beginning,
     ranks: &Ranks,
@@ -138,12 +136,7 @@ fn detector_steps(model: &str, images: usize, lines: &str, ranks: &Ranks) -> Vec
     let data = TaskData::of_training_images(classes, Vec::new(), Detection::CLASS_OF);
     let task = Detection::new(&recipe, &architecture, &Arc::new(data), preprocessing);
     let phase = recipe.phases.remove(0);
-    let mut infos = architecture.backbone_parameters();
-    infos.extend(task.head().parameters);
-    let defaults = architecture.initialization();
-    let parameters =
-        Initialization::default().parameters(&infos, &defaults, 1, &warmstart_nn::device());
-    let mut state = TrainingState::new(parameters, Optimizer::new(phase.optimizer));
+    let mut state = random_state(&architecture, &task, &phase);
     state.begin_phase(&phase);
     let part_of = |part: Range<usize>| {
         let image = |number: usize| -> Vec<f32> {

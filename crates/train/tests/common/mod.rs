@@ -40,12 +40,7 @@ impl Beginning {
         let data = TaskData::of_training_images(classes, Vec::new(), Classification::CLASS_OF);
         let task = Classification::new(&recipe, &architecture, &Arc::new(data), preprocessing);
         let phase = recipe.phases.remove(0);
-        let mut infos = architecture.backbone_parameters();
-        infos.extend(task.head().parameters);
-        let defaults = architecture.initialization();
-        let parameters =
-            Initialization::default().parameters(&infos, &defaults, 1, &warmstart_nn::device());
-        let state = TrainingState::new(parameters, Optimizer::new(phase.optimizer));
+        let state = random_state(&architecture, &task, &phase);
         Self {
             architecture,
             task,
@@ -53,6 +48,20 @@ impl Beginning {
             state,
         }
     }
+}
+
+/// The state of a network with random weights before its first step.
+pub fn random_state<T: Task>(
+    architecture: &Architecture,
+    task: &T,
+    phase: &Phase,
+) -> TrainingState {
+    let mut infos = architecture.backbone_parameters();
+    infos.extend(task.head().parameters);
+    let defaults = architecture.initialization();
+    let parameters =
+        Initialization::default().parameters(&infos, &defaults, 1, &warmstart_nn::device());
+    TrainingState::new(parameters, Optimizer::new(phase.optimizer))
 }
 
 /// The normalised pixels of an image, which are others for each shift.
